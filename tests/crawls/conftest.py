@@ -1,7 +1,6 @@
 """One world for all crawls of a run."""
 
 import logging
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
@@ -21,6 +20,7 @@ from shared.foundation.telemetry import configure_logging
 from shared.messaging import prepare_kafka
 from shared.runtime.service import Service
 from shared.storage.schema import SERVICES
+from tests import canary_search
 from tests.conftest import VirtualClock, named, on_server, settings_for
 from tests.crawls.crawler import (
     Crawler,
@@ -32,7 +32,7 @@ from tests.crawls.crawler import (
 )
 from tests.crawls.pages import read_pages
 from tests.crawls.world import World, hidden_part, make_accounts, own_part
-from tests.journeys.conftest import System, shanghai
+from tests.journeys.conftest import System, choose_port, shanghai
 
 DATABASE = "fengping_crawls"
 MARKS_OF_READING = {'"notify"."read_receipts"', '"intake"."second_factors"'}
@@ -46,10 +46,9 @@ async def crawl_settings(servers, template, tmp_path_factory) -> Settings:
     await on_server(owner, f"create database {DATABASE} template {template} owner fengping")
     folder = tmp_path_factory.mktemp("crawls")
     settings = settings_for(servers, named(servers.postgres_url, DATABASE), folder)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    return settings.model_copy(update={"port": port, "host": "127.0.0.1"})
+    port = choose_port()
+    ports = {"port": port, "internal_port": choose_port([port])}
+    return settings.model_copy(update=ports | {"host": "127.0.0.1"})
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +69,7 @@ async def world(servers, crawl_settings) -> AsyncIterator[World]:
         made.pages_before = await read_pages(made)
         await hidden_part(made)
         made.pages_after = await read_pages(made)
+        made.cache = await canary_search.cache(settings.redis_url)
         await made.system.close()
     made.system.services = {name: resting(name, settings) for name in SERVICES}
     yield made

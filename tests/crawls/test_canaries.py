@@ -6,9 +6,10 @@ import zlib
 from urllib.parse import quote
 
 import pytest
+from prometheus_client import generate_latest
 
 from shared.appraisal.labels import Role
-from shared.runtime.service import metrics_response
+from shared.foundation.telemetry import REGISTRY
 from shared.storage.schema import SERVICES
 from tests import canary_search
 
@@ -31,10 +32,10 @@ async def test_canaries_are_in_no_table_topic_cache_log_metric_or_trace(crawler,
     world = crawler.world
     places = {name: content async for name, content in canary_search.tables(owner, SERVICES)}
     places |= await canary_search.topics(world.system.settings)
-    places["cache"] = await canary_search.cache(world.system.settings.redis_url)
+    places["cache"] = world.cache
     places["output"] = world.log_file.read_bytes()
     places["traces"] = "\n".join(world.spans).encode()
-    places["metrics"] = bytes(metrics_response().body)
+    places["metrics"] = generate_latest(REGISTRY)
     for path in world.system.settings.data_folder.rglob("*"):
         if path.is_file() and path != world.log_file:
             places[f"file {path.name}"] = path.read_bytes()

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
+from services.intake.actions.approval_kinds import APPROVAL_KINDS
 from shared.appraisal.labels import Role
 from shared.security.policies import Account
 from tests.intake.test_visits import picture, sha
@@ -26,7 +27,8 @@ class Thing:
 
     `unit_id`: the body whose people may find it, if only they may (besides the central roles);
     `excluded_unit_id`: a body that may not. `owner_id`: the only account that may find it among
-    those of `owner_role`. `role`: the only role that may.
+    those of `owner_role`. `role`: the only role that may. An approval of this `kind` is found by its
+    requester and by those who may approve.
     """
 
     value: str
@@ -36,17 +38,22 @@ class Thing:
     owner_id: UUID | None = None
     owner_role: Role | None = None
     role: str | None = None
+    kind: str | None = None
+    requester_id: str | None = None
     along: tuple[tuple[str, str], ...] = ()
 
     @property
     def whose(self) -> tuple[Any, ...]:
         """What the visibility rules look at: things that share it are alike."""
-        return self.unit_id, self.excluded_unit_id, self.owner_id, self.role
+        return self.unit_id, self.excluded_unit_id, self.owner_id, self.role, self.kind
 
     def may_be_found_by(self, account: Account | None) -> bool:
         """Return whether the visibility rules let this account find it."""
         if account is None:
-            return not (self.of_unit or self.owner_role or self.role)
+            return not (self.of_unit or self.owner_role or self.role or self.kind)
+        if self.kind is not None:
+            approves = self.kind in APPROVAL_KINDS.approved_by(account.role)
+            return approves or self.requester_id == str(account.id)
         if self.role is not None and self.role != account.role:
             return False
         if self.owner_role is account.role:
@@ -56,7 +63,7 @@ class Thing:
         return self.unit_id in account.unit_ids and self.excluded_unit_id not in account.unit_ids
 
 
-WHOSE = {"unit_id", "excluded_unit_id", "owner_id", "role"}
+WHOSE = {"unit_id", "excluded_unit_id", "owner_id", "role", "kind", "requester_id"}
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,9 @@ SOURCES: Mapping[str, Mapping[str, Source]] = {
         ),
         "draft_id": ids(
             "intake.hotline_drafts", ", account_id as owner_id", owner_role=Role.OPERATOR
+        ),
+        "approval_id": Source(
+            "select id::text as value, kind, requested_by as requester_id from intake.approvals"
         ),
         "batch_id": ids("intake.token_batches"),
         "import_id": ids("intake.imports"),

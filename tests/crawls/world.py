@@ -49,7 +49,7 @@ OWN = UNITS_BY_CODE["G02"]
 OTHER = UNITS_BY_CODE["D05"]
 CAMPAIGN, OTHER_CAMPAIGN = "J-2026", "J-2026-2"
 """Both bodies take part in the first, only the other one in the second."""
-SECOND_OPERATOR = Account(UUID(int=71), "zuoxi2", "周敏", Role.OPERATOR)
+SECOND_OPERATOR = Account(UUID(int=71), "zuoxi2", "周梅", Role.OPERATOR)
 SECOND_INSPECTOR = Account(UUID(int=72), "xuncha2", "巡查员08", Role.INSPECTOR)
 REPORTED_AT = shanghai(3, 10, 23, 47)
 """When the crawler's own body was reported: its people may know the day, never the minute."""
@@ -77,6 +77,7 @@ class World:
     """Questionnaire codes that are still good."""
     scheme: Scheme | None = None
     spans: list[str] = field(default_factory=list)
+    cache: bytes = b""
     pages_before: Any = None
     pages_after: Any = None
     """What outsiders read before and after the hidden part."""
@@ -238,6 +239,19 @@ async def add_supplement(world: World, number: str) -> None:
     await operator.write(url, {"text": person.text}, key=uuid4())
 
 
+async def request_identity(world: World, number: str) -> None:
+    """Let the reviewer ask the custodian to open an identity; the request stays open."""
+    form = {
+        "purpose": "call_back",
+        "reason": "需要电话核实办理结果，请予打开。",
+        "idempotency_key": str(uuid4()),
+    }
+    async with world.browser(REVIEWER) as reviewer:
+        url = f"/intake/tickets/{number}/identity-openings"
+        asked = await reviewer.post(url, data=form)
+        assert asked.status_code == 303, asked.text
+
+
 async def inspect(world: World, unit: DemoUnit) -> None:
     """Submit a covert visit with a finding and a photo."""
     assert world.scheme
@@ -383,6 +397,7 @@ async def hidden_part(world: World) -> None:
     await complain(world, OTHER_CAMPAIGN, OTHER, ComplaintKind.COMPLAINT)
     number = await complain(world, CAMPAIGN, OWN, ComplaintKind.REPORT)
     await add_supplement(world, number)
+    await request_identity(world, number)
     await report_online(world, OWN)
     await import_letters(world)
     await inspect(world, OTHER)
