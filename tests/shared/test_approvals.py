@@ -187,22 +187,23 @@ async def test_nothing_happens_until_another_person_approves(desk):
 
 @stack
 @pytest.mark.parametrize(
-    ("requester", "approver", "says"),
+    ("requester", "approver", "says", "status"),
     [
-        (ZHAO, ZHAO, "不能审批自己"),
-        (CHEN, person("李涛", Role.OFFICE), "没有审批"),
-        (CHEN, CHEN_AGAIN, "属于同一人"),
-        (CHEN, CONCERNED, "涉及您本人"),
+        (ZHAO, ZHAO, "不能审批自己", 403),
+        (CHEN, CHEN, "没有审批", 403),
+        (CHEN, person("李涛", Role.OFFICE), "没有这项申请", 404),
+        (CHEN, CHEN_AGAIN, "属于同一人", 403),
+        (CHEN, CONCERNED, "涉及您本人", 403),
     ],
-    ids=["requester", "role", "same-name", "concerned"],
+    ids=["requester", "requester-role", "role", "same-name", "concerned"],
 )
-async def test_nobody_else_may_approve(desk, requester, approver, says):
+async def test_nobody_else_may_approve(desk, requester, approver, says, status):
     approval_id = await desk.request(by=requester)
 
     with pytest.raises(Rejected, match=says) as error:
         await desk.approve(approval_id, by=approver)
 
-    assert error.value.status == 403
+    assert error.value.status == status
     assert await desk.weight() == (20, 0)
     async with desk.database.transaction() as tx:
         assert await waiting_for(tx, KINDS, approver) == []

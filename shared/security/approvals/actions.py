@@ -96,10 +96,11 @@ async def approve(
 ) -> Approval:
     """Carry out what another person requested, and return the request.
 
-    Raises Rejected: 404 unknown, 403 for the requester and for roles that may not approve, 409 if
-    it was decided, has expired or its subject has changed, and as `kind.apply` does.
+    Raises Rejected: 404 unknown or not to be read by this account, 403 for the requester and whom
+    it favours, 409 if it was decided, has expired or its subject has changed, and as `kind.apply`
+    does.
     """
-    approval = await _lock(tx, approval_id)
+    approval = await _lock_readable(tx, kinds, approval_id, by)
     kind = kinds.get(approval.kind)
     _check_approver(kind, approval, by)
     check_pending(approval, tx.now)
@@ -123,7 +124,7 @@ async def refuse(
 
     Raises Rejected as `approve` does, and 422 for a reason that says nothing.
     """
-    approval = await _lock(tx, approval_id)
+    approval = await _lock_readable(tx, kinds, approval_id, by)
     _check_approver(kinds.get(approval.kind), approval, by)
     check_pending(approval, tx.now)
     check_reason(reason)
@@ -155,6 +156,19 @@ async def expire_overdue(tx: Transaction) -> bool:
         )
         tx.audit("approval.expired", subject, COMMAND_LINE, request=str(approval_id), kind=kind)
     return len(overdue) == store.EXPIRED_MAX
+
+
+async def _lock_readable(
+    tx: Transaction,
+    kinds: ApprovalKinds,
+    approval_id: UUID,
+    by: Account,
+) -> Approval:
+    """Return a request that the account may read; one that it may not read is unknown to it."""
+    approval = await _lock(tx, approval_id)
+    if not kinds.may_read(approval, by):
+        raise _unknown()
+    return approval
 
 
 async def _lock(tx: Transaction, approval_id: UUID) -> Approval:
