@@ -728,8 +728,8 @@ AUDITED: Final = (
     ),
     Audited("recovery_codes", "account.%", subject=("account_id",)),
     Audited("complaints", "complaint.registered"),
-    Audited("complaints", "complaint.merged", on="update of merged_into"),
-    Audited("summary_releases", "summary.released", subject=("complaint_id",)),
+    Audited("complaints", "complaint.%merged", on="update of merged_into"),
+    Audited("summary_releases", "summary.released", subject=("subject_id",)),
     Audited(
         "vault",
         "complainant.data_erased",

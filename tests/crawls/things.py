@@ -4,7 +4,7 @@ A route with a parameter that no source fills makes the crawl fail: add the sour
 its values belong.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -26,14 +26,14 @@ class Thing:
     """A value of a parameter, and of those that belong to it (`along`).
 
     `unit_id`: the body whose people may find it, if only they may (besides the central roles);
-    `excluded_unit_id`: a body that may not. `owner_id`: the only account that may find it among
+    `excluded_unit_ids`: bodies that may not. `owner_id`: the only account that may find it among
     those of `owner_role`. `role`: the only role that may. An approval of this `kind` is found by its
     requester and by those who may approve.
     """
 
     value: str
     unit_id: str | None = None
-    excluded_unit_id: str | None = None
+    excluded_unit_ids: Sequence[str] = ()
     of_unit: bool = False
     owner_id: UUID | None = None
     owner_role: Role | None = None
@@ -45,7 +45,8 @@ class Thing:
     @property
     def whose(self) -> tuple[Any, ...]:
         """What the visibility rules look at: things that share it are alike."""
-        return self.unit_id, self.excluded_unit_id, self.owner_id, self.role, self.kind
+        excluded = tuple(self.excluded_unit_ids)
+        return self.unit_id, excluded, self.owner_id, self.role, self.kind
 
     def may_be_found_by(self, account: Account | None) -> bool:
         """Return whether the visibility rules let this account find it."""
@@ -60,10 +61,11 @@ class Thing:
             return self.owner_id == account.id
         if not self.of_unit or account.role not in UNIT_ROLES:
             return True
-        return self.unit_id in account.unit_ids and self.excluded_unit_id not in account.unit_ids
+        is_excluded = bool(set(self.excluded_unit_ids) & set(account.unit_ids))
+        return self.unit_id in account.unit_ids and not is_excluded
 
 
-WHOSE = {"unit_id", "excluded_unit_id", "owner_id", "role", "kind", "requester_id"}
+WHOSE = {"unit_id", "excluded_unit_ids", "owner_id", "role", "kind", "requester_id"}
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ SOURCES: Mapping[str, Mapping[str, Source]] = {
     },
     "casework": {
         "number": Source(
-            "select number as value, unit_id, excluded_unit_id from casework.cases",
+            "select number as value, unit_id, excluded_unit_ids from casework.cases",
             "ZF2026-999999",
             of_unit=True,
         ),

@@ -391,7 +391,7 @@ AUDITED: Final = (
         "cases",
         "case.%",
         subject=("number",),
-        on="update of state, unit_id, excluded_unit_id, handler_id, finding",
+        on="update of state, unit_id, excluded_unit_ids, handler_id, finding",
     ),
     Audited("obligations", "obligation.fulfil", on="update of fulfilled_at"),
     Audited("calendar_amendments", "calendar.amend", subject=("calendar_version",)),
