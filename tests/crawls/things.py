@@ -11,13 +11,15 @@ from uuid import UUID
 
 import asyncpg
 
-from services.intake.actions.approval_kinds import APPROVAL_KINDS
+from services.intake.actions.approval_kinds import APPROVAL_KINDS as INTAKE_KINDS
+from services.scoring.actions.approval_kinds import APPROVAL_KINDS as SCORING_KINDS
 from shared.appraisal.labels import Role
 from shared.security.policies import Account
 from tests.intake.test_visits import picture, sha
 
 UNIT_ROLES = frozenset({Role.HANDLER, Role.UNIT_HEAD})
 PHOTO = picture(7, size=(32, 32))
+KINDS = (INTAKE_KINDS, SCORING_KINDS)
 UNKNOWN_ID = "01900000-0000-7000-8000-000000000001"
 
 
@@ -53,7 +55,7 @@ class Thing:
         if account is None:
             return not (self.of_unit or self.owner_role or self.role or self.kind)
         if self.kind is not None:
-            approves = self.kind in APPROVAL_KINDS.approved_by(account.role)
+            approves = any(self.kind in kinds.approved_by(account.role) for kinds in KINDS)
             return approves or self.requester_id == str(account.id)
         if self.role is not None and self.role != account.role:
             return False
@@ -134,6 +136,9 @@ SOURCES: Mapping[str, Mapping[str, Source]] = {
             "select id::text as value, kind, requested_by as requester_id from intake.approvals"
         ),
         "batch_id": ids("intake.token_batches"),
+        "round_id": ids("intake.inspection_rounds"),
+        # Nothing is suspicious in the world: every id is unknown to everybody.
+        "event_id": constant(UNKNOWN_ID, unknown=UNKNOWN_ID),
         "import_id": ids("intake.imports"),
         "account_id": ids("intake.accounts"),
         "unit_id": UNITS,
@@ -156,6 +161,9 @@ SOURCES: Mapping[str, Mapping[str, Source]] = {
         "campaign_id": CAMPAIGNS,
         "unit_id": UNITS,
         "organisation_id": ids("scoring.organisations"),
+        "approval_id": Source(
+            "select id::text as value, kind, requested_by as requester_id from scoring.approvals"
+        ),
         "decision_id": Source(
             "select subject_id::text as value from scoring.ledger where measure = 'decision'"
         ),

@@ -7,6 +7,7 @@ belongs to the crawler's own body comes first, then what its people must never l
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,6 +22,7 @@ from services.simulate import texts
 from services.simulate.accounts import (
     ADMIN,
     INSPECTOR,
+    LEADER,
     OFFICE,
     OPERATOR,
     REVIEWER,
@@ -30,6 +32,7 @@ from services.simulate.accounts import (
 from services.simulate.client import Client
 from services.simulate.releases import release_summary, waiting_summaries
 from services.simulate.requests import complaint_body, visit_body
+from services.simulate.rounds import plan_covert_round
 from services.simulate.timeline import demo_rules
 from services.simulate.units import UNITS_BY_CODE, DemoUnit
 from shared.appraisal.labels import ComplaintKind, Role
@@ -106,6 +109,7 @@ async def make_accounts(world: World) -> None:
         _, made = await seed_accounts(tx, password=PASSWORD, units=units)
         for second in (SECOND_OPERATOR, SECOND_INSPECTOR):
             await accounts.add(tx, second, UNUSABLE_PASSWORD)
+            tx.audit("account.created", second.id, "tests")
     await database.close()
     everybody = (*made, SECOND_OPERATOR, SECOND_INSPECTOR)
     world.people = {account.name: account for account in everybody}
@@ -253,7 +257,7 @@ async def request_identity(world: World, number: str) -> None:
 
 
 async def inspect(world: World, unit: DemoUnit) -> None:
-    """Submit a covert visit with a finding and a photo."""
+    """Submit an announced visit with a finding and a photo."""
     assert world.scheme
     visit = visit_body(
         Random(5),
@@ -264,7 +268,7 @@ async def inspect(world: World, unit: DemoUnit) -> None:
         faults=1,
     )
     remarks = world.canaries.text(f"remarks about {unit.code}")
-    visit |= {"mode": "covert", "remarks": remarks}
+    visit |= {"mode": "announced", "remarks": remarks}
     photo, visit_id = picture(4), uuid4()
     async with world.browser(INSPECTOR) as phone:
         url = f"/intake/api/visits/{visit_id}"
@@ -272,6 +276,19 @@ async def inspect(world: World, unit: DemoUnit) -> None:
         assert put.status_code == 201, put.text
         sent = await phone.post(f"{url}/commit", json=visit | {"photos": [sha(photo)]})
         assert sent.status_code == 201, sent.text
+
+
+async def plan_round(world: World) -> None:
+    """Plan a covert round that has not begun."""
+    begins_on = BEGINS.date() + timedelta(days=200)
+    await plan_covert_round(
+        await world.as_(OFFICE),
+        CAMPAIGN,
+        await world.as_(INSPECTOR),
+        begins_on=begins_on,
+        ends_on=begins_on + timedelta(days=3),
+        key=uuid4(),
+    )
 
 
 async def vote(world: World, campaign_id: str) -> None:
@@ -331,15 +348,20 @@ async def subscribe(world: World) -> None:
 
 
 async def decide(world: World) -> None:
-    """Let the office decide on a rule that only a person applies."""
-    office = await world.as_(OFFICE)
+    """Let office and leader decide on a rule that only people apply; another request waits."""
+    office, leader = await world.as_(OFFICE), await world.as_(LEADER)
     decision = {
         "unit_id": OTHER.unit_id,
         "rule_id": "J10",
-        "grounds": "经核实，群众反映强烈。",
+        "grounds": "经核实，窗口多次无人在岗，群众反映强烈。",
         "document": "评议办〔2026〕7 号",
     }
-    await office.write(f"/scoring/api/campaigns/{CAMPAIGN}/decisions", decision, key=uuid4())
+    url = f"/scoring/api/campaigns/{CAMPAIGN}/decisions"
+    requested = await office.write(url, decision, key=uuid4())
+    approval = f"/scoring/api/dual-approvals/{requested.body['approval_id']}/approval"
+    await leader.write(approval, {}, key=uuid4())
+    again = decision | {"grounds": "复查时窗口仍然无人在岗，没有整改。"}
+    await office.write(url, again, key=uuid4())
 
 
 async def settled(world: World) -> None:
@@ -403,6 +425,7 @@ async def hidden_part(world: World) -> None:
     await inspect(world, OTHER)
     await vote(world, OTHER_CAMPAIGN)
     await decide(world)
+    await plan_round(world)
     await release_all(world)
     await settled(world)
     await assign_reports(world)
