@@ -101,3 +101,31 @@ async def test_only_reviewers_link(office, key):
     for role in (Role.OPERATOR, Role.SUPERVISOR, Role.OFFICE, Role.HANDLER):
         answer = await link(office, key, report["number"], source["number"], role)
         assert answer.status_code == 403, role
+
+
+async def test_whoever_retaliates_loses_the_source_at_once(office, key):
+    source = await registered(office, key)
+    report = await registered(office, key, kind="report")
+
+    await link(office, key, report["number"], source["number"])
+
+    events = [event for _, event in await office.events("complaint.accused_recorded.v1")]
+    assert [event["unit_ids"] for event in events if event["complaint_id"] == source["id"]] == [
+        ["tcm"]
+    ]
+
+
+async def test_a_retaliator_who_is_recorded_later_loses_the_source_then(office, key):
+    source = await registered(office, key)
+    report = await registered(office, key, kind="report", unit_id=None)
+    await link(office, key, report["number"], source["number"])
+    assert await office.events("complaint.accused_recorded.v1") == []
+
+    async with await office.signed_in(Role.REVIEWER) as reviewer:
+        url = f"/intake/api/complaints/{report['number']}/accused"
+        answer = await reviewer.post(url, json={"unit_ids": ["tcm"], "record": 0}, headers=key())
+    assert answer.status_code in (200, 201), answer.text
+
+    events = [event for _, event in await office.events("complaint.accused_recorded.v1")]
+    assert {event["complaint_id"] for event in events} == {source["id"], report["id"]}
+    assert all(event["unit_ids"] == ["tcm"] for event in events)

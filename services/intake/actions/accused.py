@@ -7,9 +7,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from services.intake.actions.exclusions import excluded_bodies
-from services.intake.domain.complaints import REASON_MIN
+from services.intake.domain.complaints import REASON_MIN, RETALIATION_REASON
 from services.intake.settings import context_of
-from services.intake.store import accused, campaigns, complaints
+from services.intake.store import accused, campaigns, complaints, retaliation
 from services.intake.store.complaints import VisibleComplaint
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import ComplaintAccusedRecorded
@@ -64,29 +64,57 @@ async def record_accused(
     missing reason.
     """
     await hold_register(tx)
-    await complaints.lock(tx, {number})
+    sources = await retaliation.source_numbers(tx, number)
+    await complaints.lock(tx, {number, *sources})
     complaint = await complaints.get_visible(tx, number, by)
     rules = (await campaigns.get(tx, complaint.campaign_id)).scheme.case_rules
     if not rules.excludes_accused(complaint.kind):
         raise Rejected("只有举报件登记被举报单位", status=422)
-    last = await accused.last_record(tx, complaint.id)
-    if given.seen != last:
+    if given.seen != await accused.last_record(tx, complaint.id):
         raise StaleAccused
     unit_ids = tuple(dict.fromkeys(given.unit_ids))
     await _check_bodies(tx, unit_ids)
     _check_reason(complaint, unit_ids, given.reason)
-    await accused.add_record(
-        tx,
-        complaint.id,
-        last + 1,
-        unit_ids=unit_ids,
-        reason=await mask_pii_async(given.reason.strip()),
-        by=by.id,
-    )
+    recorded = await _store(tx, complaint, unit_ids, reason=given.reason, by=by)
+    for source in sources:
+        await ban_retaliators(tx, await complaints.get_visible(tx, source, by), unit_ids, by=by)
+    return recorded
+
+
+async def ban_retaliators(
+    tx: Transaction,
+    source: VisibleComplaint,
+    unit_ids: Collection[str],
+    *,
+    by: Account,
+) -> None:
+    """Exclude bodies from a complaint, of whatever kind, whose complainant they retaliate against.
+
+    The complaint is locked. Bodies that it accuses already change nothing.
+    """
+    added = [id for id in dict.fromkeys(unit_ids) if id not in source.accused_unit_ids]
+    if added:
+        everybody = (*source.accused_unit_ids, *added)
+        await _store(tx, source, everybody, reason=RETALIATION_REASON, by=by)
+
+
+async def _store(
+    tx: Transaction,
+    complaint: VisibleComplaint,
+    unit_ids: tuple[str, ...],
+    *,
+    reason: str,
+    by: Account,
+) -> RecordedAccused:
+    """Store a record with what follows from it, and publish it."""
+    record = await accused.last_record(tx, complaint.id) + 1
+    masked = await mask_pii_async(reason.strip())
+    await accused.add_record(tx, complaint.id, record, unit_ids=unit_ids, reason=masked, by=by.id)
+    rules = (await campaigns.get(tx, complaint.campaign_id)).scheme.case_rules
     excluded = await excluded_bodies(tx, unit_ids, rules)
     await accused.set_excluded(tx, complaint.id, excluded, accused=unit_ids)
-    _publish(tx, complaint, last + 1, unit_ids, by)
-    return RecordedAccused(number, last + 1, unit_ids)
+    _publish(tx, complaint, record, unit_ids, by)
+    return RecordedAccused(complaint.number, record, unit_ids)
 
 
 async def bodies_named(tx: Transaction, text: str) -> list[str]:

@@ -31,13 +31,17 @@ async def insert(
     return inserted is not None
 
 
-async def sources_of(tx: Transaction, complaint_id: UUID) -> list[UUID]:
-    """Return the complaints because of which this one reports retaliation."""
+async def source_numbers(tx: Transaction, number: str) -> list[str]:
+    """Return the numbers of the complaints because of which this one reports retaliation."""
     records = await tx.fetch(
-        "select source_id from retaliation_links where complaint_id = $1 order by source_id",
-        complaint_id,
+        """
+        select s.number from retaliation_links l
+          join complaints c on c.id = l.complaint_id join complaints s on s.id = l.source_id
+        where c.number = $1 order by s.number
+        """,
+        number,
     )
-    return [record["source_id"] for record in records]
+    return [record["number"] for record in records]
 
 
 class LinkedComplaint(msgspec.Struct, frozen=True, kw_only=True):

@@ -1936,4 +1936,18 @@ CATALOGUE: tuple[Mutant, ...] = (
         "    return True",
         f"{PRIVILEGED}::test_command_line_acts_alone_only_until_somebody_could_agree",
     ),
+    one(
+        "whoever retaliates keeps the source",
+        "services/intake/actions/retaliation.py",
+        "    await ban_retaliators(tx, source, _retaliators(complaint), by=by)\n",
+        "",
+        "tests/intake/test_retaliation.py::test_whoever_retaliates_loses_the_source_at_once",
+    ),
+    one(
+        "a retaliator who is recorded later keeps the source",
+        "services/intake/actions/accused.py",
+        "    for source in sources:\n",
+        "    for source in ():\n",
+        "tests/intake/test_retaliation.py::test_a_retaliator_who_is_recorded_later_loses_the_source_then",
+    ),
 )
