@@ -280,7 +280,7 @@ async def inspect(world: World, unit: DemoUnit) -> None:
 
 async def plan_round(world: World) -> None:
     """Plan a covert round that has not begun."""
-    begins_on = BEGINS.date() + timedelta(days=200)
+    begins_on = BEGINS + timedelta(days=200)
     await plan_covert_round(
         await world.as_(OFFICE),
         CAMPAIGN,
