@@ -13,6 +13,8 @@ from tests.crawls.crawler import ANONYMOUS, changed, comparable, plausible_body,
 pytestmark = pytest.mark.stack
 SIGN_IN = "/login?"
 FOUND = {200, 204, 303, 307, 410}
+ABSENT = ("/login/oidc", "/intake/integrity/{event_id}")
+"""The world has no identity provider and no ballots that look suspicious."""
 
 
 def refused(answer, viewer):
@@ -76,7 +78,8 @@ def test_every_permitted_role_finds_something_on_every_page(crawler, readings):
     wrong = [
         f"{sorted(found)} {route} as {role}"
         for (route, role), found in statuses.items()
-        if not found & FOUND or max(found) >= 500
+        if (not found & FOUND and not route.startswith(tuple(f"GET {path}" for path in ABSENT)))
+        or max(found) >= 500
     ]
 
     assert not wrong, "\n".join(wrong)

@@ -112,7 +112,9 @@ UNITS = Source("select distinct unit_id as value from casework.units order by 1"
 SOURCES: Mapping[str, Mapping[str, Source]] = {
     "intake": {
         "number": Source(
-            "select number as value, registered_by as owner_id from intake.complaints",
+            "select number as value, registered_by as owner_id from intake.complaints "
+            # One of each kind before a second one of any.
+            "order by row_number() over (partition by kind order by number), kind",
             "ZT2026-999999",
             owner_role=Role.OPERATOR,
         ),
