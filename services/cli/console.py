@@ -23,7 +23,13 @@ err: Final = Console(stderr=True)
 
 DataFolder = Annotated[
     Path,
-    typer.Option("--data", help="Folder of the embedded servers' data.", callback=act_as_owner),
+    typer.Option(
+        "--data",
+        help="Folder of the embedded servers' data.",
+        callback=act_as_owner,
+        # access(2) knows nothing of the capability that a process keeps which was root.
+        readable=False,
+    ),
 ]
 DATA: Final = Path(".fengping")
 

@@ -104,7 +104,8 @@ def test_compose_refuses_to_start_without_a_secret(name):
 
 
 def test_the_example_names_every_variable_of_the_file_and_no_other():
-    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    files = ("docker-compose.yml", "deploy/compose/oidc.yml")
+    text = "".join((ROOT / file).read_text(encoding="utf-8") for file in files)
     used = set(re.findall(r"\$\{(\w+)", text)) - {"FENGPING_VERSION"}
 
     assert example().keys() == used
@@ -277,7 +278,7 @@ def test_identity_provider_is_reached_by_intake_alone():
     settings = services["intake"]["environment"]
     assert settings["FENGPING_OIDC_ISSUER"] == "https://login.example"
     assert settings["FENGPING_DATABASE_URL"], "the common settings stay"
-    assert services["intake"]["networks"].keys() == {"inside", "outside"}
+    assert services["intake"]["networks"].keys() == {"inside", "outside", "to-witness"}
     assert not any("OIDC" in str(services[name]) for name in ("casework", "scoring", "notify"))
     names = {name.removeprefix("FENGPING_OIDC_").lower() for name in settings if "OIDC" in name}
     assert names <= OidcSettings.model_fields.keys()

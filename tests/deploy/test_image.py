@@ -181,6 +181,7 @@ def on_loopback(
     return {name: here(value) for name, value in environment.items()} | {
         "FENGPING_DATA_FOLDER": str(data),
         "FENGPING_KEYS_FOLDER": str(data / "keys"),
+        "FENGPING_WITNESS_LOGS": str(data / "witness-logs.txt"),
         "FENGPING_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
         "FENGPING_HOST": "127.0.0.1",
     }

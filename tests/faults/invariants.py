@@ -206,17 +206,17 @@ async def _released(scene: Scene) -> list[str]:
         select c.source_id from casework.cases c
         left join lateral (
           select redacted_summary from intake.summary_releases r
-          where r.complaint_id = c.source_id order by release desc limit 1
+          where r.subject_id = c.source_id order by release desc limit 1
         ) r on true
-        where c.source = 'complaint' and c.redacted_summary <> coalesce(r.redacted_summary, '')
+        where c.redacted_summary <> coalesce(r.redacted_summary, '')
         """,
     )
     early = await column(
         scene,
         """
         select c.source_id from casework.cases c
-        where c.source = 'complaint' and c.unit_id is not null and not exists (
-          select from intake.summary_releases r where r.complaint_id = c.source_id)
+        where c.unit_id is not null and not exists (
+          select from intake.summary_releases r where r.subject_id = c.source_id)
         """,
     )
     found = []

@@ -141,7 +141,7 @@ def routes_for(app, role):
             yield path, policy
 
 
-async def test_auditor_reads_the_log_and_nothing_else(office, settings):
+async def test_auditor_reads_the_log_and_its_evidence_and_nothing_else(office, settings):
     own = {"/", "/palette", "/help"}
     services = [office.service, build_casework(settings), build_scoring(settings)]
     services.append(build_notify(settings))
@@ -151,7 +151,9 @@ async def test_auditor_reads_the_log_and_nothing_else(office, settings):
             for path, policy in routes_for(service.app, Role.AUDITOR)
             if policy is not SIGNED_IN
         }
-        assert business == {f"/{service.name}/audit", f"/{service.name}/audit/export"}
+        log = {f"/{service.name}/audit", f"/{service.name}/audit/export"}
+        evidence = {f"/{service.name}/evidence", "/intake/reconciliation"}
+        assert business - evidence == log
     personal = {
         path
         for path, policy in routes_for(office.service.app, Role.AUDITOR)

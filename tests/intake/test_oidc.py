@@ -143,7 +143,8 @@ async def test_person_without_an_account_stays_outside(provider, site, username)
 
 async def test_disabled_account_stays_outside(provider, site):
     async with site.transaction() as tx:
-        await tx.run("update accounts set disabled = true where name = $1", OPERATOR)
+        disabled = "update accounts set disabled = true where name = $1 returning id"
+        tx.audit("account.disabled", await tx.fetchval(disabled, OPERATOR), "tests")
     async with site.client() as client:
         assert (await sign_in(client, provider)).status_code == 401
         assert not await is_signed_in(client)

@@ -38,6 +38,7 @@ async def another(office: Any, role: Role, name: str, display_name: str) -> Acco
     account = Account(id=uuid4(), name=name, display_name=display_name, role=role)
     async with office.transaction() as tx:
         assert await accounts.add(tx, account, "no password")
+        tx.audit("account.created", account.id, "tests")
     return account
 
 
@@ -157,6 +158,7 @@ async def test_disabling_waits_for_nobody_and_enabling_does(office):
         assert not await needs_second_person(tx, reviewer.id, enabled)
         assert await needs_second_person(tx, reviewer.id, renamed)
         await accounts.update(tx, reviewer, disabled=True)
+        tx.audit("account.disabled", reviewer.id, "tests")
         assert await needs_second_person(tx, reviewer.id, enabled)
 
 
@@ -198,6 +200,7 @@ async def test_command_line_acts_alone_only_until_somebody_could_agree(office):
         assert await may_create_alone(tx, Role.OPERATOR)
         assert not await may_restore_alone(tx, admin)
         await accounts.update(tx, leader, disabled=True)
+        tx.audit("account.disabled", leader.id, "tests")
         assert await may_create_alone(tx, Role.ADMIN), "the second administrator"
         assert await may_restore_alone(tx, admin), "the only one there is"
         assert not await may_restore_alone(tx, office.person(Role.REVIEWER))

@@ -13,6 +13,7 @@ from services.casework.actions.cases import event_fields, record_system_entry, r
 from services.casework.actions.deadlines import CaseDeadlines
 from services.casework.domain.deadlines import BINDING_UNITS, DeadlineKind
 from services.casework.domain.extensions import ExtensionState
+from services.casework.domain.opening import SYSTEM_ROLE
 from services.casework.domain.states import ACCUSED_RECORDED, WITH_UNIT, CaseAction
 from services.casework.store import campaigns, cases, context_of, exclusions
 from services.casework.tables import Case
@@ -76,6 +77,7 @@ async def _derive(tx: Transaction, case: Case) -> None:
     excluded = await excluded_bodies(tx, case.accused_unit_ids, rules)
     if excluded == frozenset(case.excluded_unit_ids):
         return
+    tx.audit("case.exclude", case.number, SYSTEM_ROLE, unit_ids=sorted(excluded))
     tx.publish(
         CaseUnitsExcluded(
             occurred_at=tx.now,

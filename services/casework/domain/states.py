@@ -84,8 +84,11 @@ ACTION_LABELS: Final = {
     ACCUSED_RECORDED: "登记被举报单位",
     UNMERGED: "撤销并案",
 } | dict(CaseAction.choices())
-AUDIT_LABELS: Final = {f"case.{action}": label for action, label in ACTION_LABELS.items()}
-"""The same actions as keys of the audit log."""
+AUDIT_LABELS: Final = {
+    "case.exclude": "确定回避单位",
+    **{f"case.{action}": label for action, label in ACTION_LABELS.items()},
+}
+"""The same actions as keys of the audit log, and what follows from the register by itself."""
 
 TRANSITIONS: Final[Mapping[CaseState, Mapping[CaseAction, CaseState]]] = {
     CaseState.PENDING: {

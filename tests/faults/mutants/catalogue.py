@@ -383,8 +383,8 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "a frozen relay keeps its shards",
         "shared/storage",
-        ' | {"idle_session_timeout": str(1000 * SESSION_IDLE_SECONDS)}',
-        "",
+        '{"idle_session_timeout": str(1000 * SESSION_IDLE_SECONDS)}',
+        "{}",
         f"{BUS}::test_frozen_relay_loses_its_shards_to_another_process",
     ),
     one(
