@@ -214,6 +214,8 @@ async def image(
         yield migrate, notify
     finally:
         await on_server(servers.postgres.superuser_url, f"drop database {name} with (force)")
+        # The roles belong to the whole server, where other tests sign in with their own passwords.
+        await set_passwords_of(servers, servers.postgres.superuser_url)
 
 
 async def finished(arguments: list[str], environment: dict[str, str]) -> tuple[int | None, str]:
