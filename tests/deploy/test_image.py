@@ -20,7 +20,7 @@ from shared.embedded import Stack
 from shared.embedded.machine import choose_port
 from shared.foundation.private_files import write_private
 from shared.storage.connections import Database
-from tests.conftest import named, on_server
+from tests.conftest import named, on_server, set_passwords_of
 from tests.deploy.test_compose import compose
 from tests.deploy.tools import DEPLOY, ROOT, output_of
 
