@@ -203,6 +203,7 @@ async def test_result_corrected_after_the_request_is_not_corrected_again(board):
     async with board.scoring.transaction() as tx:
         row = (await outcomes.current_outcomes(tx, "J", 2019))["U07"]
         await outcomes.add_outcomes(tx, "J", 2019, [row], reason="同时进行的更正")
+        tx.audit("outcomes.recorded", "J-2019", "tests")
 
     with pytest.raises(Rejected, match="情况已经变化"):
         await board.approve(first)
