@@ -14,6 +14,8 @@ from typing import Any
 
 PR_SET_PDEATHSIG = 1
 PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 CAPABILITY_VERSION_3 = 0x20080522
@@ -43,6 +45,9 @@ def become_user(uid: int, keep_access: bool = False) -> None:
     """Drop from root to the user `uid`. With `keep_access` it may still pass closed folders."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_KEEPCAPS, int(keep_access))
+    if keep_access:
+        # Otherwise access(2), which Java asks before it reads, ignores the capability.
+        libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
     os.setgroups([])
     os.setgid(uid)
     os.setuid(uid)

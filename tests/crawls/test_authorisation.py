@@ -59,9 +59,9 @@ async def test_what_may_not_be_found_is_answered_as_what_does_not_exist(crawler,
                     wrong += [] if answer.status_code == 404 else [f"{route} as {viewer}"]
                     continue
                 none = await crawler.send(route, viewer, values | {name: unknown}, **body)
-                told = [comparable(each, hidden, unknown) for each in (answer, none)]
-                if told[0] != told[1]:
-                    wrong.append(f"{route} {name}={hidden} as {viewer}: {difference(*told)}")
+                seen = [comparable(each, hidden, unknown) for each in (answer, none)]
+                if seen[0] != seen[1]:
+                    wrong.append(f"{route} {name}={hidden} as {viewer}: {difference(*seen)}")
                 if answer.status_code == 422 or answer.status_code >= 500:
                     wrong.append(f"{answer.status_code} {route}: the body is not plausible")
 
