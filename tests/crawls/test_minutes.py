@@ -22,7 +22,7 @@ def minutes(instant):
     yield str(int(instant.timestamp()))
 
 
-def told(readings, *, by_units):
+def minutes_in(readings, *, by_units):
     """Yield what people of units, or all others, read of the minutes."""
     words = {word for instant in (REPORTED_AT, VISITED_AT) for word in minutes(instant)}
     for each in readings:
@@ -32,7 +32,9 @@ def told(readings, *, by_units):
 
 
 def test_units_read_days_and_never_minutes(readings):
-    wrong = sorted(told(readings, by_units=True))
+    wrong = sorted(minutes_in(readings, by_units=True))
 
     assert not wrong, "\n".join(wrong)
-    assert any(told(readings, by_units=False)), "others do read them: the search finds a minute"
+    assert any(minutes_in(readings, by_units=False)), (
+        "others do read them: the search finds a minute"
+    )
