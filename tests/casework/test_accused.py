@@ -235,12 +235,18 @@ async def test_old_accounts_lose_the_case_when_their_body_merges_with_the_accuse
     await world.do(assignment.assign_case, number=number, unit_id="roads", by=ZHAO)
 
 
+async def close(world, number):
+    async with world.database.transaction(world.context) as tx:
+        await tx.run(
+            "update cases set state = 'closed', closed_at = now() where number = $1", number
+        )
+        tx.audit("case.close", number, "tests")
+
+
 async def test_a_closed_case_keeps_its_unit_and_is_hidden_from_it(world):
     number = await report(world)
     await world.do(assignment.assign_case, number=number, unit_id="schools", by=SUN)
-    await world.value(
-        "update cases set state = 'closed', closed_at = now() where number = $1 returning 1", number
-    )
+    await close(world, number)
 
     await world.accuse(number, "schools", record=2)
 
@@ -253,8 +259,7 @@ async def test_a_closed_case_keeps_its_unit_and_is_hidden_from_it(world):
 async def test_a_closed_case_is_hidden_from_its_unit_in_lists_too(world):
     number = await report(world)
     await world.do(assignment.assign_case, number=number, unit_id="schools", by=SUN)
-    closed = "update cases set state = 'closed', closed_at = now() where number = $1 returning 1"
-    await world.value(closed, number)
+    await close(world, number)
 
     await world.accuse(number, "schools", record=2)
 
