@@ -81,7 +81,13 @@ create constraint trigger "{name}" after {on} on "{schema}"."{table}"
 
 CORE_AUDITED: Final = (
     Audited("approvals", "approval.%", subject=("subject",), on="insert or update of state"),
-    Audited("dead_letters", "dead_letter.%", on="update of state"),
+    # A consumer that meets a record again makes it pending again; only people resolve it.
+    Audited(
+        "dead_letters",
+        "dead_letter.%",
+        on="update of state",
+        when="new.state <> 'pending'",
+    ),
     Audited("clock_holds", "clock.released", subject=(), on="update of released_at"),
 )
 
