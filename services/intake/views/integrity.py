@@ -19,8 +19,9 @@ from shared.appraisal.ballots import unpack
 from shared.appraisal.errors import Rejected
 from shared.appraisal.labels import Verdict
 from shared.appraisal.schemes import Questionnaire, Scheme
-from shared.appraisal.schemes.questions import AnyQuestion, Choice
-from shared.appraisal.small_cells import STEP, shown_cells, stepped
+from shared.appraisal.schemes.questions import AnyQuestion
+from shared.appraisal.shown_answers import shown_answers, shown_mean
+from shared.appraisal.small_cells import stepped
 from shared.security.approvals import Approval
 from shared.security.approvals import store as approvals
 from shared.storage.transaction import Transaction
@@ -168,22 +169,12 @@ def _compare(
     others: ItemCounts,
 ) -> QuestionComparison:
     choices = item.choices(scheme)
-    of_batch = shown_cells({choice.no: batch[item.no][choice.no] for choice in choices})
-    of_others = shown_cells({choice.no: others[item.no][choice.no] for choice in choices})
+    of_batch = shown_answers(choices, batch[item.no])
+    of_others = shown_answers(choices, others[item.no])
     lines = (ComparedOption(one.label, of_batch[one.no], of_others[one.no]) for one in choices)
     return QuestionComparison(
         label=item.label,
         options=tuple(lines),
-        mean_with=_mean(choices, batch[item.no] + others[item.no]),
-        mean_without=_mean(choices, others[item.no]),
+        mean_with=shown_mean(choices, batch[item.no] + others[item.no]),
+        mean_without=shown_mean(choices, others[item.no]),
     )
-
-
-def _mean(choices: Iterable[Choice], counts: Counter[int]) -> Decimal | None:
-    """Return the mean points to one decimal place, None of too few answers."""
-    scored = [(one.points, counts[one.no]) for one in choices if one.points is not None]
-    answers = sum(count for _, count in scored)
-    if answers < STEP:
-        return None
-    total = sum((points * count for points, count in scored), Decimal(0))
-    return (total / answers).quantize(Decimal("0.1"))

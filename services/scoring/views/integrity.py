@@ -12,8 +12,9 @@ from services.scoring.store.integrity import IntegrityRow
 from shared.appraisal.ballots import answer_of, packed_numbers
 from shared.appraisal.labels import IntegrityKind, Verdict
 from shared.appraisal.schemes import Questionnaire, Scheme
-from shared.appraisal.schemes.questions import AnyQuestion, Choice
-from shared.appraisal.small_cells import STEP, shown_cells, stepped
+from shared.appraisal.schemes.questions import AnyQuestion
+from shared.appraisal.shown_answers import shown_answers, shown_mean
+from shared.appraisal.small_cells import stepped
 from shared.storage.transaction import Transaction
 
 ItemCounts = Mapping[int, Counter[int]]
@@ -185,22 +186,12 @@ def _question_line(
     choices = item.choices(scheme)
     counts = counted.get(item.no, Counter())
     void = voided.get(item.no, Counter())
-    shown = shown_cells({choice.no: counts[choice.no] for choice in choices})
-    shown_void = shown_cells({choice.no: void[choice.no] for choice in choices})
+    shown = shown_answers(choices, counts)
+    shown_void = shown_answers(choices, void)
     options = (OptionLine(one.label, shown[one.no], shown_void[one.no]) for one in choices)
     return QuestionLine(
         label=f"{group} · {item.label}",
         options=tuple(options),
-        mean=_mean(choices, counts),
-        mean_with_void=_mean(choices, counts + void),
+        mean=shown_mean(choices, counts),
+        mean_with_void=shown_mean(choices, counts + void),
     )
-
-
-def _mean(choices: Sequence[Choice], counts: Counter[int]) -> Decimal | None:
-    """Return the mean points to one decimal place, None of too few answers."""
-    scored = [(one.points, counts[one.no]) for one in choices if one.points is not None]
-    answers = sum(count for _, count in scored)
-    if answers < STEP:
-        return None
-    total = sum((points * count for points, count in scored), Decimal(0))
-    return (total / answers).quantize(Decimal("0.1"))
