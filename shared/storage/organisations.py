@@ -1,5 +1,6 @@
 """The copy of the register of organisations that a service keeps (`known_organisations`)."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -8,6 +9,7 @@ import msgspec
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import OrganisationPublished
 from shared.appraisal.organisations import Organisation, OrganisationRegister
+from shared.appraisal.schemes import CaseRules
 from shared.storage.transaction import Transaction
 
 _SAVE: Final = """
@@ -94,3 +96,16 @@ async def known_register(tx: Transaction, cache: RegisterCache) -> OrganisationR
         cache.register = OrganisationRegister.of(organisations)
         cache.state = state
     return cache.register
+
+
+async def excluded_bodies(
+    tx: Transaction,
+    cache: RegisterCache,
+    accused_ids: Collection[str],
+    rules: CaseRules,
+) -> frozenset[str]:
+    """回避: return the bodies that may neither handle nor see what accuses `accused_ids`."""
+    if not accused_ids:
+        return frozenset()
+    register = await known_register(tx, cache)
+    return register.excluded(accused_ids, ancestors=rules.not_by_superiors)

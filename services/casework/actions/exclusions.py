@@ -20,22 +20,10 @@ from services.casework.tables import Case
 from shared.appraisal.events import CaseUnitsExcluded, CaseWithdrawn, ComplaintAccusedRecorded
 from shared.appraisal.labels import CaseSource
 from shared.appraisal.schemes import CaseRules
-from shared.storage.organisations import known_register
+from shared.storage.organisations import excluded_bodies
 from shared.storage.transaction import Transaction
 
 WITHDRAWN_TEXT: Final = "承办单位应当回避，收回重新分办"
-
-
-async def excluded_bodies(
-    tx: Transaction,
-    accused: Collection[str],
-    rules: CaseRules,
-) -> frozenset[str]:
-    """Return the bodies that may neither handle nor see a case against `accused`."""
-    if not accused:
-        return frozenset()
-    register = await known_register(tx, context_of(tx).organisations)
-    return register.excluded(accused, ancestors=rules.not_by_superiors)
 
 
 async def record_accused(tx: Transaction, event: ComplaintAccusedRecorded) -> None:
@@ -63,10 +51,13 @@ async def _outdated(tx: Transaction) -> list[UUID]:
     """Return the cases whose stored bodies differ from those that follow now."""
     outdated: list[UUID] = []
     rules: dict[str, CaseRules] = {}
+    register = context_of(tx).organisations
     for row in await exclusions.with_accused(tx):
         if row.campaign_id not in rules:
             rules[row.campaign_id] = (await campaigns.get(tx, row.campaign_id)).case_rules
-        following = await excluded_bodies(tx, row.accused_unit_ids, rules[row.campaign_id])
+        following = await excluded_bodies(
+            tx, register, row.accused_unit_ids, rules[row.campaign_id]
+        )
         if following != frozenset(row.excluded_unit_ids):
             outdated.append(row.id)
     return outdated
@@ -74,7 +65,8 @@ async def _outdated(tx: Transaction) -> list[UUID]:
 
 async def _derive(tx: Transaction, case: Case) -> None:
     rules = (await campaigns.get(tx, case.campaign_id)).case_rules
-    excluded = await excluded_bodies(tx, case.accused_unit_ids, rules)
+    register = context_of(tx).organisations
+    excluded = await excluded_bodies(tx, register, case.accused_unit_ids, rules)
     if excluded == frozenset(case.excluded_unit_ids):
         return
     tx.audit("case.exclude", case.number, SYSTEM_ROLE, unit_ids=sorted(excluded))

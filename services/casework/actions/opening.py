@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from services.casework.actions.exclusions import excluded_bodies
 from services.casework.domain.assignment import case_number, named_accused
 from services.casework.domain.campaigns import CampaignRules
 from services.casework.domain.opening import (
@@ -14,10 +13,11 @@ from services.casework.domain.opening import (
     origin_of_complaint,
     origin_of_finding,
 )
-from services.casework.store import calendar, opening
+from services.casework.store import calendar, context_of, opening
 from shared.appraisal.calendar.working_days import WorkCalendar
 from shared.appraisal.errors import DependencyMissing
 from shared.appraisal.events import ComplaintRegistered, FindingRegistered
+from shared.storage.organisations import excluded_bodies
 from shared.storage.transaction import Transaction, new_id
 
 
@@ -106,7 +106,7 @@ async def _build(
         number=number,
         now=tx.now,
         new_id=new_id,
-        excluded=await excluded_bodies(tx, accused, rules),
+        excluded=await excluded_bodies(tx, context_of(tx).organisations, accused, rules),
     )
 
 

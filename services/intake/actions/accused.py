@@ -6,7 +6,6 @@ It can be recorded again at any time: the case follows at once.
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from services.intake.actions.exclusions import excluded_bodies
 from services.intake.domain.complaints import REASON_MIN, RETALIATION_REASON
 from services.intake.settings import context_of
 from services.intake.store import accused, campaigns, complaints, retaliation
@@ -16,7 +15,7 @@ from shared.appraisal.events import ComplaintAccusedRecorded
 from shared.appraisal.organisations import OrganisationRegister, normalise_code
 from shared.security.pii import mask_pii_async
 from shared.security.policies import Account
-from shared.storage.organisations import hold_register, known_register
+from shared.storage.organisations import excluded_bodies, hold_register, known_register
 from shared.storage.transaction import Transaction
 
 ACCUSED_MAX = 50
@@ -111,7 +110,7 @@ async def _store(
     masked = await mask_pii_async(reason.strip())
     await accused.add_record(tx, complaint.id, record, unit_ids=unit_ids, reason=masked, by=by.id)
     rules = (await campaigns.get(tx, complaint.campaign_id)).scheme.case_rules
-    excluded = await excluded_bodies(tx, unit_ids, rules)
+    excluded = await excluded_bodies(tx, context_of(tx).organisations, unit_ids, rules)
     await accused.set_excluded(tx, complaint.id, excluded, accused=unit_ids)
     _publish(tx, complaint, record, unit_ids, by)
     return RecordedAccused(complaint.number, record, unit_ids)

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from services.intake.actions import attachments, form_drafts
-from services.intake.actions.exclusions import excluded_bodies
 from services.intake.actions.redaction import summary_of
 from services.intake.actions.summaries import (
     RegisteredSummary,
@@ -34,7 +33,7 @@ from shared.foundation import telemetry
 from shared.foundation.tracing import current_traceparent
 from shared.security.keyring import KeyRing, SealedRecord
 from shared.security.policies import Account
-from shared.storage.organisations import hold_register
+from shared.storage.organisations import excluded_bodies, hold_register
 from shared.storage.transaction import Transaction, new_id
 
 PUBLIC_ACTOR = "public"
@@ -171,7 +170,7 @@ async def _prepare(tx: Transaction, registration: Registration) -> SealedComplai
         complainant_fingerprint=_fingerprint(ring, complaint),
         sealed=_seal(ring, complaint_id, complaint),
         accused_unit_ids=accused,
-        excluded_unit_ids=await excluded_bodies(tx, accused, rules),
+        excluded_unit_ids=await excluded_bodies(tx, context_of(tx).organisations, accused, rules),
     )
 
 

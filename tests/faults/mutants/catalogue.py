@@ -1244,7 +1244,7 @@ CATALOGUE: tuple[Mutant, ...] = (
     ),
     one(
         "the scheme's rule about superiors is ignored",
-        "services/casework/actions/exclusions.py",
+        "shared/storage/organisations.py",
         "ancestors=rules.not_by_superiors",
         "ancestors=False",
         f"{ACCUSED}::test_what_is_over_the_accused_is_excluded_by_the_schemes_rule",
