@@ -50,9 +50,9 @@ async def record_accused(
 ) -> None:
     """登记被举报单位: confirm the unit that a 举报 names, or record these bodies."""
     url = f"/intake/api/complaints/{number}/accused"
-    found = await reviewer.read(url)
-    chosen = found["unit_ids"] if unit_ids is None else unit_ids
-    body = {"unit_ids": chosen, "record": found["record"]}
+    panel = await reviewer.read(url)
+    chosen = panel["unit_ids"] if unit_ids is None else unit_ids
+    body = {"unit_ids": chosen, "record": panel["record"]}
     if not chosen:
         body["reason"] = NOBODY_NAMED
     await reviewer.write(url, body, key=key)

@@ -12,8 +12,8 @@ NAME_MIN: Final = 2
 
 def _folded(text: str) -> str:
     """Return letters and digits only, in one width and case: what fills the gaps is no name."""
-    letters = filter(str.isalnum, unicodedata.normalize("NFKC", text))
-    return "".join(letters).casefold()
+    normalized = unicodedata.normalize("NFKC", text)
+    return "".join(filter(str.isalnum, normalized)).casefold()
 
 
 class NameIndex:

@@ -69,7 +69,7 @@ async def list_daily_lines(
 ) -> list[DailyLine]:
     """Return the lines of days that are over, newest first; a day without entries has none."""
     rows = await tx.fetch(_DAYS, limit)
-    return [DailyLine(service, row["day"], row["size"], row["root"].hex()) for row in rows]
+    return [DailyLine(service, day, size, root.hex()) for day, size, root in rows]
 
 
 async def check_line(tx: SqlTransaction, line: DailyLine) -> LineOutcome:
@@ -77,7 +77,8 @@ async def check_line(tx: SqlTransaction, line: DailyLine) -> LineOutcome:
     rows = await tx.fetch(_ROOT, line.size)
     if not rows:
         return LineOutcome.MISSING
-    is_same = rows[0]["root"].hex().startswith(line.root)
+    (root,) = rows[0]
+    is_same = root.hex().startswith(line.root)
     return LineOutcome.AGREES if is_same else LineOutcome.CONTRADICTS
 
 

@@ -40,5 +40,5 @@ async def audit_listed_reports(
         LISTED,
         sorted(subjects),
     )
-    for subject in sorted(subjects - {record["subject"] for record in recent}):
+    for subject in sorted(subjects - {subject for (subject,) in recent}):
         tx.audit(LISTED, subject, str(account.id))

@@ -103,8 +103,8 @@ async def require_audit_entries(connection: asyncpg.Connection, service: str) ->
 
     Repeat it after changes of the tables. It locks only tables whose triggers change.
     """
-    present = {row["name"] for row in await connection.fetch(_TABLES, service)}
-    existing = {row["name"] for row in await connection.fetch(_FUNCTIONS, service, PREFIX)}
+    present = {name for (name,) in await connection.fetch(_TABLES, service)}
+    existing = {name for (name,) in await connection.fetch(_FUNCTIONS, service, PREFIX)}
     changes = [change for change in audited_changes(service) if change.table in present]
     wanted = {change.name for change in changes}
     missing = [change for change in changes if change.name not in existing]

@@ -75,8 +75,7 @@ async def grant_access(connection: asyncpg.Connection, service: str) -> None:
 
     Partitions are reached through their tables, so nothing is granted on them.
     """
-    rows = await connection.fetch(_TABLES, service)
-    tables = [row["name"] for row in rows]
+    tables = [name for (name,) in await connection.fetch(_TABLES, service)]
     async with connection.transaction():
         await connection.execute(f'set local role "{owner_role(service)}"')
         role = runtime_role(service)

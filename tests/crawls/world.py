@@ -217,7 +217,7 @@ async def report_online(world: World, unit: DemoUnit) -> None:
         await browser.post("/p/report/3", data={"complaint_text": unfinished.text})
 
 
-async def import_letters(world: World) -> None:
+async def import_table(world: World) -> None:
     person = world.canaries.person("import")
     table = f"no,text,unit,type,day\n1,{person.text},{OTHER.name},投诉,2026-11-02\n2,太短,?,投诉,x"
     async with world.browser(OFFICE) as office:
@@ -421,7 +421,7 @@ async def hidden_part(world: World) -> None:
     await add_supplement(world, number)
     await request_identity(world, number)
     await report_online(world, OWN)
-    await import_letters(world)
+    await import_table(world)
     await inspect(world, OTHER)
     await vote(world, OTHER_CAMPAIGN)
     await decide(world)
