@@ -35,6 +35,7 @@ from services.simulate.timeline import (
     timeline,
 )
 from services.simulate.units import CATEGORIES, UNITS, DemoUnit
+from shared.appraisal.calendar.working_days import civil_day
 from shared.foundation.clock import CHINA, real_now
 from shared.foundation.settings import Settings
 
@@ -67,7 +68,7 @@ async def run_demo(
 
     A failure is printed and ends the demo, not the installation.
     """
-    begins = clock.clock.anchor.astimezone(CHINA).date()
+    begins = civil_day(clock.clock.anchor)
     checkpoint = DemoCheckpoint.open(settings.data_folder / "demo-checkpoint.json", begins)
     url = f"http://{settings.host}:{settings.port}"
     try:

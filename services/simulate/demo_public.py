@@ -22,8 +22,8 @@ from services.simulate.timeline import (
     covert_days,
 )
 from services.simulate.units import UNITS, UNITS_BY_ID, DemoUnit
+from shared.appraisal.calendar.working_days import civil_day
 from shared.appraisal.schemes import Questionnaire
-from shared.foundation.clock import CHINA
 
 LIVE_BALLOTS: Final = 2_000
 LIVE_CODES: Final = "hall/live"
@@ -90,7 +90,7 @@ class DemoPublic:
 
     def _invented_complaint(self, event: TimelineEvent) -> Json:
         rng = event.rng
-        day = event.at.astimezone(CHINA).date()
+        day = civil_day(event.at)
         weights = [1.35 - self._quality[unit.unit_id] for unit in UNITS]
         unit = rng.choices(UNITS, weights)[0]
         channel = rng.choices(CHANNELS, CHANNEL_WEIGHTS)[0]
@@ -149,7 +149,7 @@ class DemoPublic:
     def _covert_round_at(self, at: datetime) -> str:
         """Return the covert round that inspects on the day of `at`, "" if none does."""
         first, last = covert_days(self._checkpoint.begins)
-        is_covert = first <= at.astimezone(CHINA).date() <= last
+        is_covert = first <= civil_day(at) <= last
         return self._checkpoint.covert_round if is_covert else ""
 
 

@@ -16,8 +16,8 @@ from services.simulate.errors import RequestRejected, Unanswered
 from services.simulate.ledger import Ledger, acknowledged
 from services.simulate.releases import finding_number, release_summary
 from services.simulate.requests import TargetCampaign, ballot_answers, complaint_body, visit_body
+from shared.appraisal.calendar.working_days import civil_day
 from shared.appraisal.schemes import Questionnaire
-from shared.foundation.clock import CHINA
 
 IN_FLIGHT_MAX: Final = 32
 UNITS_PER_BALLOT: Final = 5
@@ -216,7 +216,7 @@ class LoadRun:
     async def _send_complaint(self, operation: Operation) -> ApiResponse:
         rng = operation.rng
         unit = rng.choice(self._campaign.units)
-        day = self._started_at.astimezone(CHINA).date()
+        day = civil_day(self._started_at)
         complaint = texts.complaint(rng, unit, day)
         channel = rng.choice(("hotline", "hotline", "online"))
         drafted = channel == "online"

@@ -9,8 +9,8 @@ from typing import Final
 from services.simulate import texts
 from services.simulate.client import Ballot, Json
 from services.simulate.units import UNITS_BY_ID, DemoUnit
+from shared.appraisal.calendar.working_days import civil_day
 from shared.appraisal.schemes import Checklist, Questionnaire, Scheme
-from shared.foundation.clock import CHINA
 
 GENERIC_MATTERS: Final = ("材料受理", "证照办理", "政策咨询")
 QUALITY_DEFAULT: Final = 0.8
@@ -140,7 +140,7 @@ def visit_body(
 
     `covert_round`: the round that it belongs to; an announced visit has none.
     """
-    day = visited_at.astimezone(CHINA).date()
+    day = civil_day(visited_at)
     failed = _failed_items(rng, checklist, faults)
     notes = {item_id: texts.finding(rng, unit, item_id, day) for item_id in failed}
     return {

@@ -16,8 +16,8 @@ from services.intake.store import ballots as store
 from services.intake.store import token_batches
 from services.intake.store.ballots import ReleasedRow, WaitingBallot, WaitingGroup
 from shared.appraisal.ballots import ANSWER_BYTES, unpack
+from shared.appraisal.calendar.working_days import civil_day
 from shared.appraisal.events import BallotsReleased, ReleasedBallot
-from shared.foundation.clock import CHINA
 from shared.storage.transaction import Transaction
 
 WAITING_MAX: Final = 20_000
@@ -31,7 +31,7 @@ async def release_ballots(tx: Transaction) -> bool:
     When no code of a group can be used any more, its last ballots are released whatever their
     number, because every ballot counts.
     """
-    groups = await store.waiting_groups(tx, tx.now.astimezone(CHINA).date())
+    groups = await store.waiting_groups(tx, civil_day(tx.now))
     more = [await _release_group(tx, group) for group in groups]
     return any(more)
 

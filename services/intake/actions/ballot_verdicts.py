@@ -12,10 +12,10 @@ from services.intake.store import integrity as store
 from services.intake.store import token_batches
 from services.intake.store.ballots import WaitingGroup
 from services.intake.store.integrity import IntegrityEventRow
+from shared.appraisal.calendar.working_days import civil_day
 from shared.appraisal.errors import Rejected
 from shared.appraisal.events import BallotsHoldEnded, BallotsVoided
 from shared.appraisal.labels import Verdict
-from shared.foundation.clock import CHINA
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
 
@@ -84,7 +84,7 @@ async def _void(
     )
     for start in range(0, len(voided), IDS_MAX):
         tx.publish(_voided(tx, event, decision, voided[start : start + IDS_MAX]))
-    await token_batches.close(tx, event.batch_id, before=tx.now.astimezone(CHINA).date())
+    await token_batches.close(tx, event.batch_id, before=civil_day(tx.now))
 
 
 def _voided(

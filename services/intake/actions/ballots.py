@@ -25,10 +25,10 @@ from services.intake.store.ballots import WaitingBallot
 from services.intake.store.campaigns import KnownCampaign
 from services.intake.store.token_batches import TokenBatch
 from shared.appraisal.ballots import Answer, pack
+from shared.appraisal.calendar.working_days import civil_day
 from shared.appraisal.errors import Rejected
 from shared.appraisal.schemes import Questionnaire
 from shared.foundation import telemetry
-from shared.foundation.clock import CHINA
 from shared.security.rate_limits import RateLimit, RateLimiter
 from shared.storage.transaction import Transaction
 
@@ -42,7 +42,7 @@ ALREADY_USED: Final = "这个问卷码已经用过，每个码只能填写一次
 
 
 def _today(tx: Transaction) -> date:
-    return tx.now.astimezone(CHINA).date()
+    return civil_day(tx.now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from services.intake.store import campaigns, findings, summaries
 from services.intake.store import visits as store
 from services.intake.store.findings import Finding
 from services.intake.store.visits import DUE_MAX, Visit
+from shared.appraisal.calendar.working_days import civil_day
 from shared.appraisal.events import (
     FindingRegistered,
     FindingSummaryReleased,
@@ -25,7 +26,6 @@ from shared.appraisal.events import (
     VisitHandedOver,
 )
 from shared.foundation import telemetry
-from shared.foundation.clock import CHINA
 from shared.security.pii import mask_pii_async
 from shared.storage.transaction import Transaction
 
@@ -57,7 +57,7 @@ async def advance(tx: Transaction, batch_id: UUID) -> None:
 
 
 def _today(tx: Transaction) -> date:
-    return tx.now.astimezone(CHINA).date()
+    return civil_day(tx.now)
 
 
 # ── to the reviewers ──────────────────────────────────────────────────────────────────────────────
@@ -110,8 +110,8 @@ async def shown_day(tx: Transaction, visit: Visit) -> date:
     """Return the day that a unit is shown: of the hand-over, or of the visit by the scheme."""
     campaign = await campaigns.get(tx, visit.campaign_id)
     if campaign.checklist.shows_visit_day:
-        return visit.visited_at.astimezone(CHINA).date()
-    return (visit.handed_over_at or tx.now).astimezone(CHINA).date()
+        return civil_day(visit.visited_at)
+    return civil_day(visit.handed_over_at or tx.now)
 
 
 def released_event(

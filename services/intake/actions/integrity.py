@@ -23,6 +23,7 @@ from services.intake.store import integrity as store
 from services.intake.store.integrity import NewIntegrityEvent, WaitingBatch
 from shared.appraisal.events import BallotsHeld
 from shared.appraisal.labels import Verdict
+from shared.appraisal.small_cells import stepped
 from shared.security.approvals import NewRequest, request_approval
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction, new_id
@@ -115,7 +116,7 @@ async def _raise(
             instrument=row.instrument,
             group=row.group,
             kind=kind,
-            ballots=batch.ballots // 10 * 10,
+            ballots=stepped(batch.ballots),
         )
     )
 

@@ -19,6 +19,7 @@ from services.intake.settings import IntakeContext
 from services.intake.store import reconciliation as store
 from services.intake.store.encrypted_files import EncryptedFolder
 from services.intake.store.reconciliation import FileOnDisk, MissingRecord, Reconciliation
+from shared.appraisal.calendar.working_days import civil_day
 from shared.foundation import telemetry
 from shared.foundation.clock import CHINA
 from shared.foundation.telemetry import log
@@ -43,7 +44,7 @@ async def reconcile_nightly(database: Database, context: IntakeContext) -> bool:
 
 def _is_due(now: datetime, last: Reconciliation | None) -> bool:
     """Return whether no comparison was made since the last two o'clock."""
-    today = datetime.combine(now.astimezone(CHINA).date(), RUNS_AT, CHINA)
+    today = datetime.combine(civil_day(now), RUNS_AT, CHINA)
     latest = today if now >= today else today - timedelta(days=1)
     return last is None or last.at < latest
 

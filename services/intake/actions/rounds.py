@@ -10,8 +10,8 @@ from services.intake.actions import hand_over
 from services.intake.domain.rounds import Round, RoundPlan, RoundState, check_plan, check_planned
 from services.intake.store import campaigns
 from services.intake.store import rounds as store
+from shared.appraisal.calendar.working_days import civil_day
 from shared.appraisal.errors import Rejected
-from shared.foundation.clock import CHINA
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction, new_id
 
@@ -33,7 +33,7 @@ async def change_round(tx: Transaction, round_id: UUID, plan: RoundPlan, *, by: 
     Raises Rejected: 404 for no round, 409 once it has begun, 422 for an invalid plan.
     """
     chosen = await _lock(tx, round_id)
-    check_planned(chosen, tx.now.astimezone(CHINA).date())
+    check_planned(chosen, civil_day(tx.now))
     await _check(tx, plan)
     await store.change(tx, round_id, plan)
     tx.audit("round.changed", round_id, str(by.id))
@@ -48,7 +48,7 @@ async def close_round(tx: Transaction, round_id: UUID, *, by: Account) -> None:
     chosen = await _lock(tx, round_id)
     if chosen.closed_at is not None:
         return
-    if chosen.state_on(tx.now.astimezone(CHINA).date()) is RoundState.ENDED:
+    if chosen.state_on(civil_day(tx.now)) is RoundState.ENDED:
         raise Rejected("轮次已经结束")
     await store.close(tx, round_id)
     tx.audit("round.closed", round_id, str(by.id))
@@ -68,7 +68,7 @@ async def _check(tx: Transaction, plan: RoundPlan) -> None:
     team = await store.inspectors(tx)
     check_plan(
         plan,
-        today=tx.now.astimezone(CHINA).date(),
+        today=civil_day(tx.now),
         units=list(campaign.units),
         inspectors=[each.id for each in team],
     )

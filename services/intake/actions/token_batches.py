@@ -16,8 +16,8 @@ from services.intake.store import campaigns
 from services.intake.store import token_batches as store
 from services.intake.store.campaigns import KnownCampaign
 from services.intake.store.token_batches import TokenBatch
+from shared.appraisal.calendar.working_days import civil_day
 from shared.appraisal.errors import Rejected
-from shared.foundation.clock import CHINA
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction, new_id
 
@@ -113,7 +113,7 @@ def _check_place(campaign: KnownCampaign, wanted: BatchRequest) -> None:
 
 def default_closing_day(tx: Transaction, campaign: KnownCampaign) -> date:
     """Return the last day of the campaign's period, or today if it is over."""
-    today = tx.now.astimezone(CHINA).date()
+    today = civil_day(tx.now)
     return max(campaign.scheme.period.ends, today)
 
 

@@ -16,7 +16,7 @@ from services.intake.store import (
     visits,
 )
 from shared.appraisal.calendar.holiday_notices import china
-from shared.appraisal.calendar.working_days import WorkCalendar
+from shared.appraisal.calendar.working_days import WorkCalendar, civil_day
 from shared.appraisal.labels import Role
 from shared.foundation.clock import CHINA
 from shared.security.approvals.store import pending
@@ -44,7 +44,7 @@ def today_in_words(now: datetime) -> str:
 
     The rest of the month starts tomorrow.
     """
-    day = now.astimezone(CHINA).date()
+    day = civil_day(now)
     calendar = _calendar()
     weekday = "一二三四五六日"[day.weekday()]
     kind = "工作日" if calendar.is_workday(day) else "休息日"
@@ -60,7 +60,7 @@ def _last_of_month(day: date) -> date:
 
 async def tiles(tx: Transaction, user: Account) -> list[Tile]:
     """Return the figures for this account; [] if its work is in other services."""
-    today = tx.now.astimezone(CHINA).date()
+    today = civil_day(tx.now)
     midnight = datetime.combine(today, time.min, CHINA)
     match user.role:
         case Role.OPERATOR:

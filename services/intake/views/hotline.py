@@ -12,6 +12,7 @@ from services.intake.store import complaint_lists, complaints, hotline_drafts
 from services.intake.store.complaint_lists import OwnComplaint
 from services.intake.store.hotline_drafts import SealedDraft
 from services.intake.views.progress import query_code_of
+from shared.appraisal.calendar.working_days import civil_day
 from shared.foundation.clock import CHINA
 from shared.security.keyring import KeyRing
 from shared.security.listed_reports import audit_listed_reports
@@ -66,7 +67,7 @@ async def own_tickets(
 
 
 def _midnight(now: datetime) -> datetime:
-    today = now.astimezone(CHINA).date()
+    today = civil_day(now)
     return datetime.combine(today, time.min, CHINA)
 
 

@@ -9,7 +9,7 @@ from services.intake.domain.rounds import Round, RoundState
 from services.intake.store import campaigns
 from services.intake.store import rounds as store
 from services.intake.store.campaigns import KnownCampaign
-from shared.foundation.clock import CHINA
+from shared.appraisal.calendar.working_days import civil_day
 from shared.storage.transaction import Transaction
 
 TONES: Mapping[RoundState, str] = {
@@ -67,7 +67,7 @@ async def _line(
     units = [campaign.name_of(unit_id) for unit_id in entry.round.units]
     return RoundLine(
         round=entry.round,
-        state=entry.round.state_on(tx.now.astimezone(CHINA).date()),
+        state=entry.round.state_on(civil_day(tx.now)),
         team="、".join(names.get(id, "已删除账号") for id in entry.round.team),
         units="、".join(units) or "全部单位",
         visits=entry.visits,

@@ -13,8 +13,8 @@ from services.intake.store import visits as store
 from services.intake.store.campaigns import KnownCampaign
 from services.intake.store.files import FileRow
 from services.intake.store.visits import Visit, VisitEntry
+from shared.appraisal.calendar.working_days import civil_day
 from shared.appraisal.labels import Role, VisitMode
-from shared.foundation.clock import CHINA
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
 
@@ -211,7 +211,7 @@ async def _field_rounds(
     campaign: KnownCampaign,
     user: Account,
 ) -> list[FieldRound]:
-    today = tx.now.astimezone(CHINA).date()
+    today = civil_day(tx.now)
     own = await rounds.of_inspector(tx, user.id, campaign_id=campaign.id, today=today)
     return [
         FieldRound(each.id, each.name, each.mode, each.begins_on, each.ends_on, each.units)

@@ -13,7 +13,7 @@ from services.scoring.domain.rank import rank_units, ranking_entry
 from services.scoring.domain.score import UnitScore
 from services.scoring.store import changes, scores
 from services.scoring.store.changes import NewScoreChange
-from shared.foundation.clock import CHINA
+from shared.appraisal.calendar.working_days import civil_day
 from shared.foundation.grouping import group_by
 from shared.storage.transaction import Transaction
 
@@ -83,7 +83,7 @@ async def record_changes(tx: Transaction, result: RescoreResult) -> None:
 
 
 def _today(tx: Transaction) -> date:
-    return tx.now.astimezone(CHINA).date()
+    return civil_day(tx.now)
 
 
 async def _category_scores(

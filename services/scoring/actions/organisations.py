@@ -13,9 +13,9 @@ from services.scoring.domain.organisations import OrganisationDraft
 from services.scoring.domain.register import UnitRow, plan_rows
 from services.scoring.store import campaigns
 from services.scoring.store import organisations as store
+from shared.appraisal.calendar.working_days import civil_day
 from shared.appraisal.labels import OrganisationKind, OrganisationLevel
 from shared.appraisal.organisations import Organisation
-from shared.foundation.clock import CHINA
 from shared.security.policies import Account
 from shared.storage.transaction import Transaction
 
@@ -186,4 +186,4 @@ async def withdraw_organisation(
 
 
 def _today(tx: Transaction) -> date:
-    return tx.now.astimezone(CHINA).date()
+    return civil_day(tx.now)

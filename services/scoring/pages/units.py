@@ -12,8 +12,8 @@ from services.scoring.domain.ledger import ScoreSource
 from services.scoring.views.campaigns import get_campaign, scheme_versions
 from services.scoring.views.changes import list_changes
 from services.scoring.views.units import decisions_on, explain_score, neighbours, own_score
+from shared.appraisal.calendar.working_days import civil_day
 from shared.appraisal.labels import Role
-from shared.foundation.clock import CHINA
 from shared.security.policies import allow
 from shared.storage.transaction import Transaction
 from shared.web import CurrentUser, Form, Router, Tx, render_page
@@ -117,4 +117,4 @@ def _since(tx: Transaction, days: str) -> date | None:
     """Return the first day of a period, None for all time."""
     if not days:
         return None
-    return tx.now.astimezone(CHINA).date() - timedelta(days=int(days) - 1)
+    return civil_day(tx.now) - timedelta(days=int(days) - 1)

@@ -25,8 +25,8 @@ from services.scoring.store import changes, outcomes, scores
 from services.scoring.store.changes import EarlierTotal
 from services.scoring.views import charts
 from services.scoring.views.charts import BarSegment, LegendEntry
+from shared.appraisal.calendar.working_days import civil_day
 from shared.appraisal.schemes import Category
-from shared.foundation.clock import CHINA
 from shared.foundation.grouping import group_by
 from shared.storage.leaderboard import LeaderboardEntry
 from shared.storage.transaction import Transaction
@@ -208,7 +208,7 @@ async def load_board(
 
 def yesterday(now: datetime) -> date:
     """Return the civil day before the one of `now`."""
-    return now.astimezone(CHINA).date() - timedelta(days=1)
+    return civil_day(now) - timedelta(days=1)
 
 
 async def _earlier_results(tx: Transaction, campaign: Campaign) -> EarlierResults:

@@ -551,7 +551,7 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "the codes of a void batch stay usable",
         "services/intake",
-        "    await token_batches.close(tx, event.batch_id, before=tx.now.astimezone(CHINA).date())\n",
+        "    await token_batches.close(tx, event.batch_id, before=civil_day(tx.now))\n",
         "",
         "tests/intake/test_integrity.py::test_void_ballots_stay_and_are_published_with_their_reversal",
     ),
