@@ -139,3 +139,18 @@ async def test_migrating_again_replaces_triggers_that_differ(settings, owner) ->
     assert [row["proname"] for row in functions] == [name]
     with pytest.raises(asyncpg.IntegrityConstraintViolationError):
         await owner.execute(ACCOUNT, LI, "li")
+
+
+DEAD_LETTER = (
+    "insert into intake.dead_letters (fingerprint, topic, partition, log_offset, headers, reason, "
+    "detail, attempts) values ('1', 'complaints', 0, 1, '{}', 'headers', '', 1) "
+    "on conflict (topic, fingerprint) do update set state = 'pending'"
+)
+
+
+async def test_a_consumer_meets_a_dead_letter_again_and_only_people_resolve_it(intake) -> None:
+    for _ in range(2):
+        await intake.execute(DEAD_LETTER)
+
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="needs an audit entry"):
+        await intake.execute("update intake.dead_letters set state = 'discarded'")

@@ -1505,7 +1505,7 @@ CATALOGUE: tuple[Mutant, ...] = (
     one(
         "a daily line agrees with any root",
         "shared/security/daily_checkpoints.py",
-        'rows[0]["root"].hex().startswith(line.root)',
+        "root.hex().startswith(line.root)",
         "True",
         "tests/intake/test_evidence_page.py::test_rebuilt_log_contradicts_and_a_cut_log_misses_the_line",
     ),
@@ -1949,5 +1949,12 @@ CATALOGUE: tuple[Mutant, ...] = (
         "    for source in sources:\n",
         "    for source in ():\n",
         "tests/intake/test_retaliation.py::test_a_retaliator_who_is_recorded_later_loses_the_source_then",
+    ),
+    one(
+        "a record that is dead-lettered again stalls its consumer",
+        "shared/storage/audited.py",
+        """when="new.state <> 'pending'",""",
+        'when="true",',
+        f"{AUDITED}::test_a_consumer_meets_a_dead_letter_again_and_only_people_resolve_it",
     ),
 )
