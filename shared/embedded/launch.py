@@ -41,12 +41,14 @@ def write_process_file(name: str, text: str) -> None:
         file.write(text)
 
 
-def become_user(uid: int, keep_access: bool = False) -> None:
-    """Drop from root to the user `uid`. With `keep_access` it may still pass closed folders."""
+def become_user(uid: int, keep_access: bool = False, checked: bool = False) -> None:
+    """Drop from root to the user `uid`. With `keep_access` it may still pass closed folders.
+
+    Unless `checked`, access(2) says so, too: Java asks it before it reads.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_KEEPCAPS, int(keep_access))
-    if keep_access:
-        # Otherwise access(2), which Java asks before it reads, ignores the capability.
+    if keep_access and not checked:
         libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
     os.setgroups([])
     os.setgid(uid)
@@ -74,10 +76,10 @@ def die_with(parent: int, signal_number: int) -> None:
         sys.exit("the supervisor is gone")
 
 
-def change_user(way: str, uid: int) -> None:
+def change_user(way: str, uid: int, checked: bool) -> None:
     """Run as `uid` in one of the ways of `ProcessUser`."""
     if way in ("drop", "reach"):
-        become_user(uid, keep_access=way == "reach")
+        become_user(uid, keep_access=way == "reach", checked=checked)
     elif way == "namespace":
         enter_user_namespace(uid)
 
@@ -87,7 +89,7 @@ def main(order: dict[str, Any], program: list[str]) -> None:
     os.umask(0o077)
     if order.get("nice"):
         os.nice(order["nice"])
-    change_user(order["way"], order["uid"])
+    change_user(order["way"], order["uid"], order["checked"])
     os.chdir(order["folder"])
     # PostgreSQL's tools check each other in this way, which ignores capabilities.
     if order["checked"] and not os.access(program[0], os.X_OK):
